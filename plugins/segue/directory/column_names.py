@@ -70,11 +70,17 @@ class ColumnNames:
 
     def _describe_own(self) -> str:
         if self.have_header or self.mapping.get(ID, ID) in self.own:
-            return f"found {list_names(self.own)}"
+            return f"found {list_names(self.own)}{self._advice()}"
         return (
             f"the file has {len(self.own)} others; its first line must hold the columns' names, "
             f"and the directory's `columns` says which one holds {ID!r} where it has another name"
         )
+
+    def _advice(self) -> str:
+        """Say how the id's column is named, where none has its name and no other is given."""
+        if ID in self.own or ID in self.mapping:
+            return ""
+        return f"; the directory's `columns` says which one holds {ID!r}"
 
 
 def _is_alike(theirs: str, name: str) -> bool:

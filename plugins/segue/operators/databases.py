@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseHook
 from sqlalchemy import URL, NullPool
+from sqlalchemy.exc import NoSuchModuleError
 
 from segue.airflow_compat import AirflowException, AirflowNotFoundException
+from segue.directory.layout import without_password
 from segue.documents import did_you_mean
 from segue.errors import SettingsError
 from segue.extras import extra
@@ -25,6 +27,23 @@ if TYPE_CHECKING:
     from segue.upkeep.exports.export import Destination
 
 _POSTGRESQL = ("postgres", "postgresql")
+_PACKAGES = {  # of the types that databases' connections have
+    kind: f"apache-airflow-providers-{name}"
+    for kind, name in {
+        "databricks": "databricks",
+        "gcpbigquery": "google",
+        "mssql": "microsoft-mssql",
+        "mysql": "mysql",
+        "oracle": "oracle",
+        "postgres": "postgres",
+        "postgresql": "postgres",
+        "redshift": "amazon",
+        "snowflake": "snowflake",
+        "sqlite": "sqlite",
+        "trino": "trino",
+        "vertica": "vertica",
+    }.items()
+} | {"duckdb": "airflow-provider-duckdb duckdb-engine"}
 _OF_FIELDS = frozenset({"host", "port", "user", "password", "dbname"})  # not an extra's
 
 
@@ -71,7 +90,14 @@ def _connection(conn_id: str, unknown: str | None) -> Connection:
     try:
         return BaseHook.get_connection(conn_id)
     except AirflowNotFoundException:
-        raise SettingsError(unknown or f"Airflow has no connection {conn_id!r}") from None
+        raise SettingsError(unknown or _no_connection(conn_id)) from None
+
+
+def _no_connection(conn_id: str) -> str:
+    return (
+        f"Airflow has no connection {conn_id!r}: on a terminal, set AIRFLOW_CONN_{conn_id.upper()} "
+        "(or a secrets backend); what Airflow itself stores, only a DAG can use"
+    )
 
 
 def _engine_of(connection: Connection) -> Engine:
@@ -80,13 +106,29 @@ def _engine_of(connection: Connection) -> Engine:
     try:
         hook: Any = connection.get_hook()  # type: ignore[no-untyped-call]
     except AirflowException as error:  # of a type whose provider is not installed
-        raise SettingsError(f"the connection {conn_id!r} cannot be used: {error}") from None
+        advice = _advice(connection.conn_type) if "Unknown hook type" in str(error) else ""
+        raise SettingsError(f"the connection {conn_id!r} cannot be used: {error}{advice}") from None
     if not hasattr(hook, "get_sqlalchemy_engine"):
         raise SettingsError(
             f"the connection {conn_id!r} is one of {type(hook).__name__}; expected a database"
         )
-    engine: Engine = hook.get_sqlalchemy_engine({"creator": hook.get_conn, "poolclass": NullPool})
+    options = {"creator": hook.get_conn, "poolclass": NullPool}
+    try:
+        engine: Engine = hook.get_sqlalchemy_engine(options)
+    except (NoSuchModuleError, ImportError) as error:
+        raise SettingsError(
+            f"the connection {conn_id!r} cannot be used: {without_password(str(error))}; "
+            f"install SQLAlchemy's dialect and driver for {connection.conn_type!r}"
+        ) from None
     return engine
+
+
+def _advice(conn_type: str | None) -> str:
+    """Return which package has the connections of a type that nothing installed has."""
+    package = _PACKAGES.get(conn_type or "")
+    if package is None:
+        return "; no provider that is installed has connections of this type"
+    return f"; pip install {package}"
 
 
 def postgresql_url(connection: Connection, what: str) -> str:

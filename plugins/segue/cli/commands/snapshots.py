@@ -57,13 +57,23 @@ def _list(workspace: Workspace, directory: DirectoryDefinition, output: Format) 
         rows = [[*_row(each), reasons.get(each.snapshot.key)] for each in tables]
         remarks = _on_all(directory, tables)
     if not rows:
-        note(f"directory {directory.directory} has no snapshot yet")
+        note(f"directory {directory.directory} has no snapshot yet{_why_none(directory)}")
     for text in remarks:
         note(text)
     if output is Format.TABLE:
         print_listing(_IN_A_TABLE, map(_table_row, rows), output)
     else:
         print_listing(_COLUMNS, rows, output)
+
+
+def _why_none(directory: DirectoryDefinition) -> str:
+    """Say of a lake's tables when their first snapshot is there; of folders nothing."""
+    if directory.lake is None:
+        return ""
+    from segue.directory.lakes.snapshots import describe_beginning
+
+    why = describe_beginning(directory)
+    return f": {why}" if why else ""
 
 
 def _list_source(workspace: Workspace, directory: DirectoryDefinition, output: Format) -> None:

@@ -28,7 +28,8 @@ def take(
         typer.Option(
             "--as-of",
             metavar="KEY",
-            help="Key of the snapshot; what the schedule took last by default.",
+            help="Key of the snapshot; by default what the schedule took last, or of a table that "
+            "knows only now, now.",
         ),
     ] = None,
     replace: Annotated[

@@ -68,6 +68,18 @@ def describe_unknown(directory: DirectoryDefinition, as_of: datetime) -> str | N
     return "; ".join(lacking) or None
 
 
+def describe_beginning(directory: DirectoryDefinition) -> str | None:
+    """Say since when all tables of a lake are known; None where its snapshots are tags."""
+    if directory.lake is None or directory.lake.keys == "tags":
+        return None
+    since = max(table.versions[0].since for table in _tables(directory).values())
+    unit = "day" if directory.lake.keys == "daily" else "hour"
+    return (
+        f"its tables are known since {since:%Y-%m-%dT%H:%M:%SZ}, and there is a snapshot of each "
+        f"{unit} that ends after that, once it is over"
+    )
+
+
 def _tables(directory: DirectoryDefinition) -> Mapping[TableName, LakeTable]:
     """Return the tables, each asked for its history."""
     assert directory.lake is not None

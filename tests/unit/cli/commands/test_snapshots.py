@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from datetime import UTC, datetime
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,6 +15,7 @@ from segue.ledger import Ledger
 from segue.ledger.schema import deliveries, quarantines
 from tests.unit.builders import NOW, added, detected, run, stretch
 from tests.unit.cli.conftest import DIRECTORY
+from tests.unit.directory.lakes.delta_tables import DeltaFolder, people
 
 
 def test_snapshots_are_listed_in_order_with_what_is_missing(segue, home):
@@ -83,6 +85,18 @@ def test_a_directory_without_snapshots_says_so(segue, home):
     assert answer.code == 0
     assert answer.lines == ["snapshot,as_of,complete,tables,why_incomplete,quarantined"]
     assert answer.err == "directory customers has no snapshot yet\n"
+
+
+def test_a_lake_without_snapshots_says_since_when_its_tables_are_known(segue, home):
+    table = DeltaFolder(home.root / "lake")
+    today = datetime.now(UTC)
+    table.write(today, people("a"))
+    lake = "lake: {format: delta, tables: {contacts: ../../lake}}\n"
+    home.define("directories", "customers", f"directory: customers\nconsent: none\n{lake}")
+    answer = segue("snapshots", "customers")
+    assert answer.code == 0
+    assert answer.err.startswith("directory customers has no snapshot yet: its tables are known ")
+    assert f"since {today:%Y-%m-%dT%H:%M:%SZ}, and there is a snapshot of each day" in answer.err
 
 
 SECOND = ("2026-11-22", "--directory", "customers")
