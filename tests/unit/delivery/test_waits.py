@@ -364,16 +364,17 @@ def test_the_contacts_own_zone_says_when_it_is_nine(tmp_path, ledger):
 def test_what_was_skipped_for_good_is_accounted_for_when_a_quarantine_ends(
     tmp_path, ledger, reason
 ):
-    """The span is recorded anew; what was rejected with the old one is in it, as all else."""
+    """The span is recorded anew, and they are in it, as all else; they stay as they are."""
     world = World(tmp_path, ledger, leave="{field: plan, equals: free}")
     world.run()
     with ledger.engine.begin() as connection:
         connection.execute(update(deliveries).values(reason=reason, state=State.SKIPPED))
     people = {"by": "ann", "now": world.now}
     ledger.people.quarantine("customers", "2026-11-22", reason="wrong file", **people)
-    assert world.outcome("a", "ticket") == "suppressed:rejected"
+    assert world.outcome("a", "ticket") == f"skipped:{reason}"
     ledger.people.end_quarantine("customers", "2026-11-22")
     wishes = Wishes(previous="2026-11-21", current="2026-11-22", deliver=True)
     context = RunContext(world.resolved, Run("renew", "run-2"), ledger, world.now, wishes)
     detect(context, MembershipStore(str(tmp_path / "state")))
     assert report_run(world.resolved, ledger.runs.find_run("renew", "run-2"), ledger).problems == []
+    assert world.outcome("a", "ticket") == f"skipped:{reason}"

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, and_, case, delete, or_, select, update
 from segue.documents import full_name
 from segue.ledger.base import LedgerDatabase, change_deliveries, move_deliveries
 from segue.ledger.facts import IN_NOBODYS_HANDS, Quarantined, RecordedSpan, SpanKind
-from segue.ledger.reasons import Reason
+from segue.ledger.reasons import FINAL_SKIPS, Reason
 from segue.ledger.runs.overlaps import in_another_ones_hands
 from segue.ledger.runs.owners import directory_of
 from segue.ledger.runs.reached import (
@@ -84,7 +84,7 @@ class QuarantineRows(LedgerDatabase):
         reject_if_judged_again(connection, span_ids)
         theirs = deliveries.c.span.in_(span_ids)
         open_ones = deliveries.c.state.in_((*UNSENT, *UNDER_WAY))
-        a_change = deliveries.c.reason != Reason.NO_LONGER_A_CHANGE
+        a_change = deliveries.c.reason.not_in(FINAL_SKIPS)
         change_deliveries(connection, (theirs, open_ones, a_change), {"barred": _BAR})
         leave_claims_in_doubt(connection, (theirs, a_change), now)
         unsent = or_(deliveries.c.state.in_(UNSENT), in_another_ones_hands())

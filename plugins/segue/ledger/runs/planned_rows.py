@@ -87,7 +87,8 @@ class PlannedRows(LedgerDatabase):
         """Move deliveries of the same key here from spans that were withdrawn, or never released.
 
         Without it the span's changes would have none: a key is unique. Each span stays accounted
-        for, since the change moves with its deliveries. What is suppressed stays so.
+        for, since the change moves with its deliveries. What is suppressed, or skipped for good,
+        stays so.
         """
         loose = set(connection.execute(self._loose_spans(workflow, span_id)).scalars())
         if not loose:
@@ -103,7 +104,7 @@ class PlannedRows(LedgerDatabase):
             free = (
                 deliveries.c.key.in_(list(by_key)),
                 unindexed(deliveries.c.span).in_(loose),
-                never_released(),
+                or_(never_released(), _skipped_for_good()),
             )
             lock_deliveries(connection, *free)
             query = select(deliveries.c.key, deliveries.c.span).where(*free)
@@ -111,7 +112,11 @@ class PlannedRows(LedgerDatabase):
             keys = [row.key for row in rows]
             mine = update(deliveries).where(deliveries.c.key.in_(keys))
             connection.execute(mine.values(values))
-            withdrawn_ones = deliveries.c.key.in_(keys), STATE == State.SKIPPED
+            withdrawn_ones = (
+                deliveries.c.key.in_(keys),
+                STATE == State.SKIPPED,
+                ~_skipped_for_good(),
+            )
             move_deliveries(connection, Step.PLAN_AGAIN, withdrawn_ones, {"reason": ""}, lock=False)
             _delete_changes(connection, {(row.span, *by_key[row.key]) for row in rows})
 
@@ -263,6 +268,12 @@ def never_released() -> ColumnElement[bool]:
             deliveries.c.attempts == 0,
         ),
     )
+
+
+def _skipped_for_good() -> ColumnElement[bool]:
+    """What no later pass judges again, though it is a change."""
+    reasons = [reason for reason in FINAL_SKIPS if reason is not Reason.NO_LONGER_A_CHANGE]
+    return and_(STATE == State.SKIPPED, deliveries.c.reason.in_(reasons))
 
 
 def _delete_changes(connection: Connection, gone: Iterable[tuple[int, str, str]]) -> None:
