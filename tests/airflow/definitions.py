@@ -22,6 +22,7 @@ NAMES = (
     "half",
     "enrolled",
     "digests",
+    "journeys",
 )
 SLICE = 250
 
@@ -41,6 +42,7 @@ def write(world: World) -> None:
     _half(world)
     _enrolled(world)
     _digests(world)
+    _journeys(world)
     _tried_out(world)
 
 
@@ -193,6 +195,19 @@ def _half(world: World) -> None:
 def _enrolled(world: World) -> None:
     world.snapshot("enrolled", "2026-11-01", [contact(f"enrol{n}") for n in range(2)])
     world.workflow("enrolled", [SLACK], policies={"max_age": "1d"})
+
+
+def _journeys(world: World) -> None:
+    """Two contacts turn gold; a word follows the ticket, to those who are still gold by then."""
+    people = [contact(f"journey{n}") for n in (1, 2)]
+    silver = [{**person, "tier": "silver"} for person in people]
+    world.snapshot("journeys", "2026-11-01", silver)
+    world.snapshot("journeys", "2026-11-02", people)
+    world.workflow(
+        "journeys",
+        [TICKET, {**SLACK, "after": "ticket", "wait": "15m"}],
+        leave_when={"field": "tier", "equals": "silver"},
+    )
 
 
 def _digests(world: World) -> None:

@@ -7,11 +7,14 @@ import os
 import subprocess
 import sys
 import time
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select, update
 
-from tests.airflow.world import SLACK, World
+from segue.ledger.schema import deliveries
+from tests.airflow.world import SLACK, World, contact
 
 pytestmark = [pytest.mark.airflow, pytest.mark.timeout(1200)]
 
@@ -94,6 +97,42 @@ def test_what_failed_is_mended_asked_for_again_and_sent_once(world: World):
     assert world.received("again2").total() == 1
     assert world.again("asked_again", run_id) == "success"
     assert world.received("again2").total() == 1
+
+
+def test_an_action_that_waits_is_sent_when_its_wait_is_over(world: World):
+    """Not by the run, not by segue_release before that, and not to who has left by then."""
+    run_id, state = world.pair("journeys")
+    assert state == "success"
+    states = world.airflow.task_states("journeys", run_id)
+    assert {state for (task, _), state in states.items() if task.endswith("alert")} == {"skipped"}
+    assert world.outcomes("journeys")["journey1", "alert"] == "waiting(wait)"
+    world.snapshot("journeys", "2026-11-03", [contact("journey1"), contact("journey2", tier="tin")])
+    release(world)
+    assert world.outcomes("journeys")["journey1", "alert"] == "waiting(wait)"
+    quarter_of_an_hour_passes(world, "journeys")
+    world.snapshot(
+        "journeys", "2026-11-04", [contact("journey1"), contact("journey2", tier="silver")]
+    )
+    release(world)
+    assert world.outcomes("journeys") == {
+        **{(f"journey{n}", "ticket"): "delivered" for n in (1, 2)},
+        ("journey1", "alert"): "delivered",
+        ("journey2", "alert"): "skipped(left)",
+    }
+    assert world.again("journeys", run_id) == "success"
+    release(world)
+    slack = [found.text for found in world.sandbox.messages(service="slack", contains="journey")]
+    assert slack == ["journey1 added"]
+
+
+def quarter_of_an_hour_passes(world: World, workflow: str) -> None:
+    """Let what a workflow has delivered, and what waits of it, be a quarter of an hour older."""
+    with world.ledger.engine.begin() as connection:
+        for column in (deliveries.c.held_until, deliveries.c.delivered_at):
+            mine = deliveries.c.workflow == workflow, column.is_not(None)
+            for key, instant in connection.execute(select(deliveries.c.key, column).where(*mine)):
+                row = update(deliveries).where(deliveries.c.key == key)
+                connection.execute(row.values({column: instant - timedelta(minutes=15)}))
 
 
 def test_connections_are_tried_and_nothing_is_sent(world: World):
