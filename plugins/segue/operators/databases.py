@@ -43,7 +43,7 @@ _PACKAGES = {  # of the types that databases' connections have
         "trino": "trino",
         "vertica": "vertica",
     }.items()
-} | {"duckdb": "airflow-provider-duckdb duckdb-engine"}
+}
 _OF_FIELDS = frozenset({"host", "port", "user", "password", "dbname"})  # not an extra's
 
 
