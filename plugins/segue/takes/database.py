@@ -130,11 +130,22 @@ def opened(engine: Engine, tables: Mapping[TableName, TableSource]) -> Iterator[
     dialect = _DIALECTS.get(engine.dialect.name, _OTHERS)
     with (
         _database_errors(),
-        engine.execution_options(**dialect.options).connect() as connection,
+        _connected(engine.execution_options(**dialect.options)) as connection,
     ):
         for statement in dialect.statements:
             connection.exec_driver_sql(statement)
         yield AnyDatabase(connection, tables)
+
+
+def _connected(engine: Engine) -> Connection:
+    """Connect; DataError where a provider's driver is not the one that the dialect expects."""
+    try:
+        return engine.connect()
+    except (AttributeError, TypeError) as error:
+        raise DataError(
+            f"the database cannot be asked: {type(error).__name__}: {beginning(error)}; the "
+            f"provider's driver and SQLAlchemy's dialect {engine.dialect.name!r} do not fit"
+        ) from None
 
 
 @contextmanager

@@ -7,10 +7,12 @@ import json
 import pytest
 from airflow.providers.common.sql.hooks.sql import DbApiHook
 from airflow.sdk import Connection
+from sqlalchemy import NullPool, create_engine
 
 from segue.directory.take_definition import Take
-from segue.errors import SettingsError
+from segue.errors import DataError, SettingsError
 from segue.operators.databases import opened_for
+from segue.takes.database import opened
 
 TAKE = Take.model_validate(
     {
@@ -63,3 +65,10 @@ def test_a_database_that_sqlalchemy_has_no_dialect_for_is_no_traceback(monkeypat
     with pytest.raises(SettingsError, match="install SQLAlchemy's dialect and driver") as raised:
         opened_for(TAKE)
     assert "s3cret" not in str(raised.value)
+
+
+def test_a_driver_that_does_not_fit_the_dialect_is_no_traceback():
+    """As DuckDB's own connection under ``duckdb-engine``, which expects a wrapper of it."""
+    engine = create_engine("sqlite://", creator=object, poolclass=NullPool)
+    with pytest.raises(DataError, match=r"AttributeError: .*dialect 'sqlite' do not fit"):
+        opened(engine, {}).__enter__()
