@@ -261,6 +261,7 @@ class World:
         self.if_of: str | None = None  # the action with an `if`
         self.conditions = True
         self.waits: dict[str, str] = {}  # by action, by its present name: hours, or a time of day
+        self.split: dict[str, str] | None = None  # arms; the first action is for "a" alone
         self.leaves = False  # whether those who are silver leave
         self.ever_left = False  # whether that was ever in force
         self.limit: int | None = None  # guard.at_most
@@ -366,6 +367,7 @@ class World:
             "start": "2026-11-01",
             "actions": [self._written(action) for action in actions],
             **({"leave_when": SILVER} if self.leaves else {}),
+            **({"split": self.split} if self.split else {}),
             **({"conditions": PHONE} if self.conditions else {}),
             "guard": {"at_most": self.limit},
             "branches": {"max": self.slices, "slice_size": 4},
@@ -386,6 +388,7 @@ class World:
             **action,
             **({"if": PHONE} if action["id"] == self.if_of else {}),
             **({"wait": {"at": wait} if is_time else wait} if wait else {}),
+            **({"only": "a"} if self.split and action["id"] == self.first else {}),
         }
 
     @property
@@ -484,6 +487,16 @@ class World:
         share = self._share
         if share is not None and held_out(it.contact, share):
             yield "the contact is held out"
+        if self._is_of_another_arm(it):
+            yield "the action is for another arm"
+
+    def _is_of_another_arm(self, it: Identity) -> bool:
+        """Arm "a" has the lowest numbers, as the first by its name."""
+        if self.split is None or it.action != self.first:
+            return False
+        digest = hashlib.sha256(f'["{NAME}","split","{it.contact}"]'.encode()).digest()
+        share = float(self.split["a"].removesuffix("%")) / 100
+        return int.from_bytes(digest[:8]) >= share * 2**64
 
     def _wrong_with_change(self, it: Identity) -> Generator[str, None, Person | None]:
         """Return the details of the contact as the change has them; None where there is none."""
@@ -1083,6 +1096,7 @@ class World:
             "conditions": lambda: self.conditions and not (details.phone and judged.phone),
             "if": lambda: it.action == self.if_of and not judged.phone,
             "left": lambda: self.ever_left,
+            "arm": lambda: self._is_of_another_arm(it),
             "suppression_list": lambda: it.contact in self.suppressed,
             "no_longer_a_change": lambda: it.change == ENROLLED and self._has("added", it.contact),
             "after": lambda: self.resends or not self.received(**{**vars(it), "action": "mail"}),

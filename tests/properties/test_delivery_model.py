@@ -324,6 +324,11 @@ class Sequences(RuleBasedStateMachine):
         if wait is not None:
             self.world.waits[action] = wait
 
+    @rule(share=st.sampled_from([None, "50%", "30%"]))
+    def the_split_is_edited(self, share):
+        rest = share and f"{100 - int(share.removesuffix('%'))}%"
+        self.world.split = share and {"b": rest, "a": share}
+
     @rule()
     def leaving_is_edited(self):
         self.world.leaves = not self.world.leaves

@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 from segue.contracts.channel import Audience, Channel, NoAddress
 from segue.contracts.template_values import Fields, in_one_line
 from segue.delivery.candidates import Candidate
-from segue.delivery.policies import is_held_out, quiet_until, wait_end
+from segue.delivery.policies import arm_of, is_held_out, quiet_until, wait_end
 from segue.errors import ContactFailure, TemplateAway, log_defect
 from segue.ledger.delivery_keys import message_key
 from segue.ledger.facts import DeliveryRow, Finished
@@ -48,6 +48,8 @@ class Terms:
     link: str = "‹digest.link›"  # a placeholder, as previews show it
     wait: Wait | None = None
     waits: bool = False  # it, or an action before it
+    split: Mapping[str, float] = field(default_factory=dict)  # shares of contacts, by arm
+    only: Sequence[str] = ()  # the arms that the action is for, if not for all
 
     @classmethod
     def of(cls, resolved: ResolvedWorkflow, action: Action) -> Self:
@@ -61,6 +63,8 @@ class Terms:
             digest=action.digest,
             wait=action.wait,
             waits=resolved.waits(action),
+            split=resolved.definition.split or {},
+            only=action.only,
         )
 
 
@@ -131,6 +135,9 @@ def rendered(channel: Channel, terms: Terms, candidate: Candidate) -> Mapping[st
 def _judge(
     channel: Channel, terms: Terms, candidate: Candidate, now: datetime | None
 ) -> Prepared | Finished:
+    arm = _other_arm(terms, candidate)
+    if arm is not None:
+        return Finished(candidate.key, State.SKIPPED, f"{Reason.ARM}: {arm}")
     reason = _why_skip(channel, terms, candidate)
     if reason is not None:
         waits_for = _waits_for(candidate)
@@ -190,7 +197,7 @@ def waits(
     until then it waits with that one. In a run it waits whatever the time: what is sent is judged
     when the wait is over, by segue_release alone.
     """
-    if not terms.waits:
+    if not terms.waits or _other_arm(terms, candidate) is not None:
         return None
     other = _waits_for(candidate)
     if other is not None:
@@ -234,6 +241,14 @@ def _why_skip(channel: Channel, terms: Terms, candidate: Candidate) -> str | Non
     if reason is None and candidate.withdrawn is not None:
         reason = f"{Reason.RECHECK}: {candidate.withdrawn}"
     return reason
+
+
+def _other_arm(terms: Terms, candidate: Candidate) -> str | None:
+    """Return the arm of the split that a contact is in, where the action is not for that one."""
+    if not terms.only or not terms.split:
+        return None
+    arm = arm_of(terms.workflow, candidate.contact_id, terms.split)
+    return None if arm in terms.only else arm
 
 
 def _waits_for(candidate: Candidate) -> str | None:

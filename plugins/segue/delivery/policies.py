@@ -44,9 +44,26 @@ def is_held_out(workflow: str, contact_id: str, share: float) -> bool:
 
     It is the same contacts every time: by SHA-256 of the JSON array [workflow, contact id].
     """
-    text = json.dumps([workflow, contact_id], ensure_ascii=False, separators=(",", ":"))
-    number = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8])
-    return number < share * _PARTS
+    return _number(workflow, contact_id) < share * _PARTS
+
+
+def arm_of(workflow: str, contact_id: str, arms: Mapping[str, float]) -> str:
+    """Return the arm of a workflow's split that a contact belongs to, whatever the change.
+
+    By SHA-256 of the JSON array [workflow, "split", contact id], as a share of all numbers that
+    there are; the arms take theirs in the order of their names. ``arms`` are shares by name.
+    """
+    number, bound, arm = _number(workflow, "split", contact_id), 0.0, ""
+    for arm, share in sorted(arms.items()):
+        bound += share
+        if number < bound * _PARTS:
+            return arm
+    return arm
+
+
+def _number(*words: str) -> int:
+    text = json.dumps(words, ensure_ascii=False, separators=(",", ":"))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8])
 
 
 def quiet_until(

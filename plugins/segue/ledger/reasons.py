@@ -36,6 +36,7 @@ class Reason(StrEnum):
         "the contact is on the suppression list, or was forgotten",
     )
     HOLDOUT = "holdout", "the contact is in the workflow's holdout, which gets no messages"
+    ARM = "arm", "the action is for another arm of the workflow's split than the contact's"
     ONCE_PER_CONTACT = "once_per_contact", "this action has reached the contact before"
     FREQUENCY_CAP = (
         "frequency_cap",

@@ -266,7 +266,7 @@ def _planned(
     everybody = definition.policies.model_copy(update={"holdout": None})  # whoever is the example
     alone = dataclasses.replace(
         resolved,
-        definition=definition.model_copy(update={"policies": everybody}),
+        definition=definition.model_copy(update={"policies": everybody, "split": None}),
         directory=tables.directory,
         segment=_stand_in(own, True) if own.imported else own,
         referred=references,

@@ -249,7 +249,7 @@ def _render(resolved: ResolvedWorkflow, action: Action, group: Group, key: str) 
     circumstances = Circumstances("", {}, partial(_delivered, resolved), conditional=False)
     [candidate] = candidates_of(resolved, action, [group], circumstances)
     everybody = resolved.definition.policies.model_copy(update={"holdout": None})
-    terms = replace(Terms.of(resolved, action), policies=everybody)
+    terms = replace(Terms.of(resolved, action), policies=everybody, only=())
     ready, refusals = judgement.judge(
         resolved.channels[action.id], terms, [replace(candidate, key=key, opted_in=True)]
     )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -60,7 +61,7 @@ def _ids(value: object) -> object:
 
 
 # beside the channel
-ACTION_KEYS = {"id", "after", "wait", "if", "digest", "languages", "airflow"}
+ACTION_KEYS = {"id", "after", "only", "wait", "if", "digest", "languages", "airflow"}
 
 
 class Action(Definition):
@@ -72,6 +73,7 @@ class Action(Definition):
 
     id: Name
     after: Annotated[Items[Name], BeforeValidator(_ids)] = ()
+    only: Annotated[Items[Name], BeforeValidator(_ids)] = ()  # arms of the workflow's split
     wait: WaitField | None = None
     condition: Annotated[WorkflowConditionField | None, Field(alias="if")] = None
     digest: bool = False  # one message per run, about all contacts
@@ -89,8 +91,8 @@ class Action(Definition):
         others = [key for key in data if key not in own]
         if len(others) != 1:
             message = (
-                "an action has exactly one channel beside id, after, wait, if, digest, languages "
-                f"and airflow; found {', '.join(others) or 'none'}"
+                "an action has exactly one channel beside id, after, only, wait, if, digest, "
+                f"languages and airflow; found {', '.join(others) or 'none'}"
             ) + "".join(f"; {key}: {MOVED[key]}" for key in others if key in MOVED)
             raise ProblemsFound([((), message)])
         fields = data[others[0]]
@@ -243,6 +245,7 @@ class WorkflowDefinition(Definition):
     load: Load = "snapshot"
     conditions: WorkflowConditionField | None = None
     leave_when: WorkflowConditionField | None = None
+    split: dict[Name, Share] | None = None  # shares of contacts, by arm
     actions: Annotated[Items[Action], Field(min_length=1)]
     policies: Policies = Policies()
     guard: GuardLimits = GuardLimits()
@@ -259,6 +262,7 @@ class WorkflowDefinition(Definition):
     def _actions_fit_together(self) -> Self:
         ids = [action.id for action in self.actions]
         problems = list(action_problems(dict(enumerate(self.actions)), ids))
+        problems += split_problems(self.split, self.actions)
         if self.load == "none":
             problems += _load_problems(self.all_conditions())
         problems += example_problems(self.tests, self.changes, ids)
@@ -354,6 +358,30 @@ def action_problems(
                 yield (*location, "after"), problem
         if action.id in reachable(action.id, prerequisites_of):
             yield (*location, "after"), f"the action {action.id!r} comes after itself"
+
+
+def split_problems(
+    split: Mapping[str, float] | None, actions: Sequence[Action]
+) -> Iterator[tuple[Location, str]]:
+    """Yield (location, message) for each way in which actions and a split do not fit together."""
+    arms = split or {}
+    if split is not None and (len(arms) < 2 or not math.isclose(sum(arms.values()), 1)):
+        total = f"{sum(arms.values()) * 100:g}%"
+        yield ("split",), f"found {len(arms)} with {total}; allowed: two or more with 100% together"
+    only = {action.id: action.only for action in actions}
+    for index, action in enumerate(actions):
+        location = ("actions", index, "only")
+        for arm in action.only:
+            if arm not in arms:
+                choices = f"{', '.join(arms)}{did_you_mean(arm, arms)}" or "none, without `split`"
+                yield location, f"there is no arm {arm!r}; allowed: {choices}"
+        for other in action.after:
+            of_other = only.get(other, ())
+            if of_other and not (action.only and set(action.only) <= set(of_other)):
+                message = (
+                    f"it comes after {other!r}, which is not for all; allowed: arms of that one"
+                )
+                yield location, f"{message}: {', '.join(of_other)}"
 
 
 def _id_problems(action: Action, earlier_ids: Collection[str]) -> Iterator[str]:

@@ -81,7 +81,12 @@ class Wait(Definition):
     @model_validator(mode="before")
     @classmethod
     def _of_a_duration(cls, data: Any) -> Any:
-        return {"for": data} if isinstance(data, str | Duration) else data
+        if isinstance(data, str | Duration):
+            return {"for": data}
+        if not isinstance(data, dict | Wait):
+            allowed = "a duration such as 3d, or a mapping of for, at and on"
+            raise ValueError(f"found {data!r}; allowed: {allowed}")  # noqa: TRY004 - pydantic's
+        return data
 
     @model_validator(mode="after")
     def _is_about_a_time(self) -> Self:

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from typing import ClassVar
 
@@ -19,7 +20,7 @@ from segue.delivery.candidates import Candidate
 from segue.delivery.door import Door
 from segue.delivery.heartbeat import LEASE
 from segue.delivery.judgement import Terms
-from segue.delivery.policies import is_held_out
+from segue.delivery.policies import arm_of, is_held_out
 from segue.delivery.recovery import trace_of
 from segue.errors import (
     ConnectionFailure,
@@ -765,6 +766,19 @@ def test_a_held_out_contact_is_never_written_to(ledger):
     reached = {message["text"] for _, message in through.outbox.received}
     assert 260 < len(reached) < 340
     assert {c for c in ids if not is_held_out("welcome", c, 0.25)} == reached
+
+
+def test_an_action_for_an_arm_reaches_that_arm_alone(ledger):
+    ids = people(200)
+    candidates = released(ledger, *ids)
+    through = Wide.model_validate({"text": "{{ contact.contact_id }}"})
+    arms = {"x": 0.25, "y": 0.75}
+    made = door(ledger, through)
+    made.terms = replace(made.terms, split=arms, only=("x",))
+    made.deliver(candidates)
+    reached = {message["text"] for _, message in through.outbox.received}
+    assert {c for c in ids if arm_of("welcome", c, arms) == "x"} == reached
+    assert {outcome(ledger, c) for c in ids if c not in reached} == {"skipped:arm: y"}
 
 
 def test_a_change_that_does_not_stand_any_more_is_skipped(ledger):

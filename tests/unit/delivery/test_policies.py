@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
 from pydantic import ValidationError
 
-from segue.delivery.policies import is_held_out, quiet_until, wait_end
+from segue.delivery.policies import arm_of, is_held_out, quiet_until, wait_end
 from segue.workflows.definition import Policies
 from segue.workflows.times_of_day import QuietHours, Wait
 
@@ -126,6 +127,7 @@ def test_a_wait_ends_at_the_first_such_time(wait, begin, end):
     [
         ({}, "none of for, at and on"),
         ("3", "3"),
+        (3, "found 3; allowed: a duration such as 3d"),
         ({"for": "3d", "timezone": "Europe/Berlin"}, "read for `at` and `on` alone"),
         ({"at": "9:00"}, "a time of day in quotes"),
         ({"on": ["monday"]}, "'mon'"),
@@ -136,3 +138,30 @@ def test_a_wait_ends_at_the_first_such_time(wait, begin, end):
 def test_a_wait_says_what_it_allows(wait, message):
     with pytest.raises(ValidationError, match=message):
         Wait.model_validate(wait)
+
+
+def test_an_arm_follows_from_workflow_and_contact_alone():
+    """Known answers: an arm must not move when the code does, nor with the order of the arms."""
+    arms = {"a": 0.5, "b": 0.3, "c": 0.2}
+    people = [f"c{number}" for number in range(10_000)]
+    counts = Counter(arm_of("greet", contact, arms) for contact in people)
+    assert all(abs(counts[arm] / 10_000 - share) < 0.02 for arm, share in arms.items())
+    backwards = dict(reversed(arms.items()))
+    assert all(arm_of("greet", c, arms) == arm_of("greet", c, backwards) for c in people)
+    elsewhere = [arm_of("other", contact, arms) for contact in people]
+    assert elsewhere != [arm_of("greet", contact, arms) for contact in people]
+    assert [arm_of("greet", contact, arms) for contact in people[:6]] == [
+        "a",
+        "b",
+        "a",
+        "c",
+        "a",
+        "b",
+    ]
+
+
+def test_an_arm_is_no_matter_of_the_holdout():
+    """Half of those who are held out are in each of two arms."""
+    held_out = [c for c in (f"c{n}" for n in range(10_000)) if is_held_out("greet", c, 0.2)]
+    ones = [c for c in held_out if arm_of("greet", c, {"a": 0.5, "b": 0.5}) == "a"]
+    assert 0.45 < len(ones) / len(held_out) < 0.55
