@@ -24,6 +24,7 @@ from segue.takes.moments import Moment
 from segue.takes.reader import TakeReader
 from segue.takes.take import TakeResult, take_snapshot
 
+MARIADB = os.environ.get("SEGUE_TEST_MARIADB", "mysql+pymysql://root@127.0.0.1:3306/test")
 SERVER = os.environ.get("SEGUE_TEST_POSTGRESQL", "postgresql+psycopg://127.0.0.1:5432/postgres")
 MOMENT = Moment("2026-11-22", datetime(2026, 11, 23, tzinfo=UTC))
 
@@ -87,32 +88,39 @@ def _say_nothing(_remark: str) -> None:
 
 def postgresql() -> Engine:
     """Return an engine, or skip."""
-    engine = create_engine(SERVER, poolclass=NullPool)
+    return _answering("PostgreSQL", SERVER)
+
+
+def _answering(name: str, server: str) -> Engine:
+    engine = create_engine(server, poolclass=NullPool)
     try:
         engine.connect().close()
     except Exception as error:
         if os.environ.get("SEGUE_TEST_REQUIRE_SERVICES"):
             raise
-        pytest.skip(f"PostgreSQL does not answer at {SERVER}: {type(error).__name__}")
+        pytest.skip(f"{name} does not answer at {server}: {type(error).__name__}")
     return engine
 
 
 POSTGRESQL = [pytest.param(each, marks=pytest.mark.postgres) for each in ("postgresql", "adbc")]
+SERVERS = [*POSTGRESQL, pytest.param("mariadb", marks=pytest.mark.mariadb)]
 
 
-@pytest.fixture(params=["sqlite", *POSTGRESQL])
+@pytest.fixture(params=["sqlite", *SERVERS])
 def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
     """A database with nothing in it."""
     if request.param == "sqlite":
         yield create_engine(f"sqlite:///{tmp_path / 'shop.db'}", poolclass=NullPool)
         return
-    admin = postgresql().execution_options(isolation_level="AUTOCOMMIT")
+    is_mariadb = request.param == "mariadb"
+    server = _answering("MariaDB", MARIADB) if is_mariadb else postgresql()
+    admin = server.execution_options(isolation_level="AUTOCOMMIT")
     name = f"segue_test_{uuid.uuid4().hex[:12]}"
     with admin.connect() as connection:
         connection.execute(text(f"CREATE DATABASE {name}"))
     yield create_engine(admin.url.set(database=name), poolclass=NullPool)
     with admin.connect() as connection:
-        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+        connection.execute(text(f"DROP DATABASE {name}{'' if is_mariadb else ' WITH (FORCE)'}"))
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+from sqlalchemy import Column, Date, MetaData, String, Table
 from typer.testing import CliRunner
 
 from segue.cli.main import app
@@ -41,14 +42,11 @@ def moment(day: int) -> Moment:
 
 def fill(shop: Shop, kind: str, column: str = "ds") -> None:
     """Two days, of which the second has one contact more; a text's other values are no days."""
-    name = '"' + column.replace('"', '""') + '"'
     other = ", ('9', '2026-11-2')" if kind.startswith("VARCHAR") else ""
+    days = Column(column, Date() if kind == "DATE" else String(10))
+    table = Table("daily", MetaData(), Column("contact_id", String(9)), days)
     with shop.engine.begin() as connection:
-        connection.exec_driver_sql(
-            f"CREATE TABLE daily (contact_id VARCHAR(9), {name.replace('%', '%%')} {kind})"
-            if shop.engine.dialect.name == "postgresql"
-            else f"CREATE TABLE daily (contact_id VARCHAR(9), {name} {kind})"
-        )
+        table.create(connection)
         connection.exec_driver_sql(
             "INSERT INTO daily VALUES ('007', '2026-11-22'), ('007', '2026-11-23'), "
             f"('8', '2026-11-23'), ('7', NULL){other}"
