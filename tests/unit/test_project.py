@@ -164,7 +164,7 @@ def test_the_ci_service_runs_the_script_with_the_services_that_it_requires():
     runs = [step.get("run", "") for step in job["steps"]]
     assert runs[-1] == ".ci/run"
     assert all(name in "".join(runs) for name in ("pgbouncer", "postfix", "nginx"))
-    assert set(job["services"]) == {"postgres"}
+    assert set(job["services"]) == {"mariadb", "postgres"}
     assert {"SEGUE_TEST_POSTGRESQL", "SEGUE_TEST_CHROMIUM"} <= set(job["env"])
 
 
