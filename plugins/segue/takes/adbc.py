@@ -128,6 +128,8 @@ def _expression(field: pa.Field[Any], as_text: Collection[str]) -> str:
     kind = (field.metadata or {}).get(b"POSTGRESQL:type", b"").decode()
     if pa.types.is_nested(field.type):
         return f"to_json({name})::text AS {name}"
+    if kind == "inet":  # as clients show it; the cast to text adds a mask
+        return f"NULLIF(format('%s', {name}), '') AS {name}"
     if kind in _WRITTEN and field.name not in as_text:
         return f"{name}::{_WRITTEN[kind]} AS {name}"
     is_opaque = isinstance(field.type, pa.OpaqueType) and field.type.type_name != "numeric"

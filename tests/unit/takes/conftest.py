@@ -33,14 +33,14 @@ class Shop:
     """A directory, the database that it is taken from, and the folder that it is taken into."""
 
     def __init__(self, root: UPath, engine: Engine, *, by_adbc: bool = False) -> None:
-        self.root, self.engine, self._by_adbc = root, engine, by_adbc
+        self.root, self.engine, self.by_adbc = root, engine, by_adbc
 
     def connect(self, tables: dict[str, Any]) -> AbstractContextManager[TakeReader]:
         """Connect as a take of these tables does."""
         take = self.definition(tables).take
         assert take is not None
         assert take.tables is not None
-        if self._by_adbc:
+        if self.by_adbc:
             url = self.engine.url.set(drivername="postgresql")
             return opened_by_adbc(url.render_as_string(hide_password=False), take.tables)
         return opened(self.engine, take.tables)
