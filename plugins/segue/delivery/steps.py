@@ -277,7 +277,7 @@ def _area(resolved: ResolvedWorkflow, ref: BranchRef, action: str | None = None)
     area = RunArea(ref.area)
     audience = area.read_audience()
     if not resolved.acts_on_the_same(audience):
-        edit = "the segment, the conditions or the directory were edited"
+        edit = "the segment, the conditions, leave_when or the directory were edited"
     elif not resolved.acts_on_the_same(audience, action):
         edit = f"the if of {action} was edited"
     else:

@@ -76,6 +76,8 @@ class ResolvedWorkflow:
         """
         definition = self.definition.model_dump(mode="json", by_alias=True)
         who = {key: definition[key] for key in ("segment", "changes", "load", "conditions")}
+        if definition["leave_when"] is not None:  # what was written without it stays as it is
+            who["leave_when"] = definition["leave_when"]
         segments = {"match": self._segment_data, "referred": self._referred_data}
         ifs = [f"{action['id']} {_digest(action['if'])}" for action in definition["actions"]]
         return "\n".join([_digest({**who, **segments, "directory": self._directory_data}), *ifs])

@@ -14,7 +14,7 @@ from segue.contacts.change import changes_of_span
 from segue.contacts.live_look_up import Desk
 from segue.delivery.resumption import await_definition, resume
 from segue.delivery.steps import check_branch, deliver, load_branch
-from segue.errors import ContactFailure
+from segue.errors import AudienceEdited, ContactFailure
 from segue.ledger import Ledger
 from segue.ledger.facts import Run, Wishes
 from segue.ledger.people.release_requests import RequestKind, Selection
@@ -378,3 +378,14 @@ def test_what_was_skipped_for_good_is_accounted_for_when_a_quarantine_ends(
     detect(context, MembershipStore(str(tmp_path / "state")))
     assert report_run(world.resolved, ledger.runs.find_run("renew", "run-2"), ledger).problems == []
     assert world.outcome("a", "ticket") == f"skipped:{reason}"
+
+
+def test_a_run_whose_workflow_says_who_leaves_since_has_to_be_cleared(tmp_path, ledger):
+    """Its details were loaded without what tells that."""
+    world = World(tmp_path, ledger)
+    world.run()
+    world.define(leave="{field: tier, equals: silver}")
+    with pytest.raises(AudienceEdited, match="leave_when or the directory were edited"):
+        world.clear(1)
+    world.run(clear_number=1)
+    assert world.outcome("a", "ticket") == "delivered"
