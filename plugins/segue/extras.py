@@ -6,6 +6,7 @@ have a package; where it is installed otherwise, as with most of Airflow's image
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 from segue.errors import SettingsError
 
 if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
     from upath import UPath
 
 # of a storage's URLs: the extra, and the package with fsspec's file system
@@ -26,6 +28,13 @@ _STORAGE = {
     "abfss": ("azure", "adlfs"),
     "az": ("azure", "adlfs"),
 }
+# by extra, Airflow's package that has its connections
+_PROVIDERS = {
+    "s3": "'apache-airflow-providers-amazon[s3fs]'",
+    "gcs": "apache-airflow-providers-google",
+    "azure": "apache-airflow-providers-microsoft-azure",
+}
+_OVER_A_CONNECTION = re.compile(r"(?P<kind>[a-z0-9]+)://(?P<conn_id>[^/@:]+)@(?P<bucket>[^/@]+)")
 
 
 @contextmanager
@@ -54,8 +63,44 @@ def require_storage(place: str) -> None:
 
 
 def storage_path(place: str) -> UPath:
-    """Return the path of a folder or of a storage's URL, as ``require_storage`` allows."""
+    """Return the path of a folder or of a storage's URL, as ``require_storage`` allows.
+
+    ``s3://lake@bucket/shop`` is reached over Airflow's connection ``lake``. Raises SettingsError
+    where there is none of that name, or it is not one to such a storage.
+    """
     from upath import UPath
 
     require_storage(place)
-    return UPath(place)
+    conn_id = connection_of(place)
+    if conn_id is None:
+        return UPath(place)
+    from segue.airflow_storage import path_over
+
+    return path_over(conn_id, place, _PROVIDERS[_STORAGE[place.partition("://")[0]][0]])
+
+
+def storage_of(place: str) -> tuple[AbstractFileSystem, str]:
+    """Return the file system of a folder or of a storage's URL, and the path in it.
+
+    As ``storage_path`` does; a folder's path is absolute.
+    """
+    from fsspec.core import url_to_fs
+
+    require_storage(place)
+    if connection_of(place) is None:
+        fs, path = url_to_fs(place)
+        return fs, str(path)
+    folder = storage_path(place)
+    return folder.fs, folder.path
+
+
+def connection_of(place: str) -> str | None:
+    """Return the id of the Airflow connection that a storage's URL names, if it names one.
+
+    ``abfs://container@account.dfs.core.windows.net`` is Azure's own way to name an account.
+    """
+    match = _OVER_A_CONNECTION.match(place)
+    if match is None or match["kind"] not in _STORAGE:
+        return None
+    is_account = _STORAGE[match["kind"]][0] == "azure" and "." in match["bucket"]
+    return None if is_account else match["conn_id"]

@@ -9,7 +9,7 @@ import pytest
 from segue import extras
 from segue.demo.__main__ import main
 from segue.errors import LedgerError, SettingsError
-from segue.extras import require_storage, storage_path
+from segue.extras import connection_of, require_storage, storage_path
 from segue.ledger.engine import open_engine
 from segue.runs.areas import RunArea
 from segue.segments.membership.store import MembershipStore
@@ -38,6 +38,32 @@ def test_storage_needs_its_client(without, place, extra, use):
     without("s3fs", "gcsfs", "adlfs")
     with pytest.raises(SettingsError, match=rf"not installed: pip install .*\[{extra}\]"):
         use(place)
+
+
+@pytest.mark.parametrize("use", [storage_path, RunArea, MembershipStore])
+def test_a_connection_that_is_not_there_is_told_and_nothing_else_is_taken(without, use):
+    """Not what the environment has of credentials."""
+    without()
+    with pytest.raises(SettingsError, match=r"Airflow has no connection 'lake'.*AIRFLOW_CONN_LAKE"):
+        use("s3://lake@bucket/shop")
+
+
+@pytest.mark.parametrize(
+    ("place", "conn_id"),
+    [
+        ("s3://lake@bucket/shop", "lake"),
+        ("s3://lake@bucket.with.dots/shop", "lake"),
+        ("gs://google_cloud@bucket", "google_cloud"),
+        ("abfs://lake@container/shop", "lake"),
+        ("abfs://container@account.dfs.core.windows.net/shop", None),
+        ("s3://key:secret@host/shop", None),
+        ("s3://bucket/a@b", None),
+        ("ftp://ann@example.com/shop", None),
+        ("/var/a@b", None),
+    ],
+)
+def test_which_connection_a_storages_url_names(place, conn_id):
+    assert connection_of(place) == conn_id
 
 
 @pytest.mark.parametrize("place", ["/var/lib/segue", "file:///var", "memory://x", "s3/x"])

@@ -12,7 +12,6 @@ import posixpath
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 
-import fsspec
 from fsspec import AbstractFileSystem
 
 from segue.directory.definition import DirectoryDefinition
@@ -21,7 +20,7 @@ from segue.directory.snapshots import Snapshot, newest_complete, usable_snapshot
 from segue.directory.tables import SnapshotTables, readable
 from segue.directory.whole_files import whole_file
 from segue.errors import DataError
-from segue.extras import require_storage
+from segue.extras import storage_of
 from segue.segments.expectations.judging import find_unmet
 
 _READ_BY = {"expect", "columns", "consent", "timezone"}  # of a directory
@@ -41,9 +40,8 @@ class Expectations:
         self._fs: AbstractFileSystem | None = None
         self._folder = ""
         if root is not None:
-            require_storage(root)
-            self._fs, path = fsspec.core.url_to_fs(root)
-            self._folder = posixpath.join(str(path), "expectations")
+            self._fs, path = storage_of(root)
+            self._folder = posixpath.join(path, "expectations")
         self._quarantined = quarantined
         self._met: set[str] = set()
 

@@ -14,7 +14,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
-import fsspec
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -25,7 +24,7 @@ from segue.directory.snapshot_content import storage_state
 from segue.directory.snapshots import Snapshot
 from segue.directory.tables import SnapshotTables
 from segue.directory.whole_files import whole_file
-from segue.extras import require_storage
+from segue.extras import storage_of
 from segue.segments.consent import opt_states
 from segue.segments.definition import SegmentDefinition
 from segue.segments.fitness import kinds_of, segment_misfits
@@ -119,9 +118,8 @@ class MembershipStore:
     """Memberships as Parquet files under ``root``, a folder or any fsspec URL."""
 
     def __init__(self, root: str) -> None:
-        require_storage(root)
-        self._fs, path = fsspec.core.url_to_fs(root)
-        self._folder = posixpath.join(str(path), "memberships")
+        self._fs, path = storage_of(root)
+        self._folder = posixpath.join(path, "memberships")
 
     def membership(
         self, segment: SegmentDefinition, directory: DirectoryDefinition, snapshot: Snapshot
