@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 
 import pytest
 from airflow.providers.common.sql.hooks.sql import DbApiHook
@@ -13,6 +14,8 @@ from segue.directory.take_definition import Take
 from segue.errors import DataError, SettingsError
 from segue.operators.databases import opened_for
 from segue.takes.database import opened
+
+from .conftest import MOMENT
 
 TAKE = Take.model_validate(
     {
@@ -72,3 +75,16 @@ def test_a_driver_that_does_not_fit_the_dialect_is_no_traceback():
     engine = create_engine("sqlite://", creator=object, poolclass=NullPool)
     with pytest.raises(DataError, match=r"AttributeError: .*dialect 'sqlite' do not fit"):
         opened(engine, {}).__enter__()
+
+
+@pytest.mark.parametrize("form", ['{{"conn_type": "sqlite", "host": "{path}"}}', "sqlite://{path}"])
+def test_a_file_of_sqlite_is_reached_over_airflows_own_hook(form, tmp_path, monkeypatch):
+    """Airflow reads the path of a URL as absolute: three slashes, and not SQLAlchemy's four."""
+    path = tmp_path / "shop.db"
+    with sqlite3.connect(path) as database:
+        database.execute("CREATE TABLE customers (contact_id TEXT)")
+        database.execute("INSERT INTO customers VALUES ('007')")
+    monkeypatch.setenv("AIRFLOW_CONN_SHOP", form.format(path=path))
+    with opened_for(TAKE) as reader:
+        (batch,) = reader.batches("contacts", MOMENT, None, ())
+    assert batch.to_pylist() == [{"contact_id": "007"}]
