@@ -269,7 +269,10 @@ class Calls:
         size = min(len(self.waiting), self.claim.channel.concurrency - len(self.under_way))
         if not size or not self.may_begin():
             return [], []
-        limits = [self.sender.limits(self.waiting[index].message) for index in range(size)]
+        pace = self.claim.pace()
+        limits = [
+            (*self.sender.limits(self.waiting[index].message), *pace) for index in range(size)
+        ]
         batch = [self.waiting.popleft() for _ in range(self.pacer.reserve(limits))]
         self.result.retry_after = self.pacer.too_long
         incomplete = [item for item in batch if self.sender.lacks(item.message)]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from segue.clock import Clock
-from segue.contracts.channel import Audience, Channel, Receipt
+from segue.contracts.channel import Audience, Channel, Limit, Receipt
 from segue.delivery.call_results import why_nothing_to_send
 from segue.delivery.candidates import Candidate
 from segue.delivery.heartbeat import LEASE
@@ -107,6 +107,14 @@ class Claim:
         self._refused_since = {row.key: row.refused_at for row in taken_rows if row.refused_at}
         self._put_off = frozenset(row.key for row in taken_rows if row.reason)
         return [rows[key] for key in keys if key in rows]
+
+    def pace(self) -> Sequence[Limit]:
+        """Return the limit that the action itself has, whatever its connection's."""
+        pace = self.terms.pace
+        if pace is None:
+            return ()
+        scope = f"pace of {self.ledger.namespace}/{self.terms.workflow}/{self._action}"
+        return (Limit(scope, pace.count, pace.seconds),)
 
     def refused_since(self, item: Prepared) -> datetime | None:
         """Return when a message was refused in an earlier pass, where whose fault is open.

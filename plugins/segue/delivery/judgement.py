@@ -28,7 +28,7 @@ from segue.ledger.states import State
 from segue.segments.kinds import ChangeKind
 from segue.workflows.definition import Action, Policies
 from segue.workflows.resolved import ResolvedWorkflow
-from segue.workflows.times_of_day import Wait
+from segue.workflows.times_of_day import Pace, Wait
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +49,7 @@ class Terms:
     wait: Wait | None = None
     waits: bool = False  # it, or an action before it
     split: Mapping[str, float] = field(default_factory=dict)  # shares of contacts, by arm
+    pace: Pace | None = None
     only: Sequence[str] = ()  # the arms that the action is for, if not for all
 
     @classmethod
@@ -65,6 +66,7 @@ class Terms:
             waits=resolved.waits(action),
             split=resolved.definition.split or {},
             only=action.only,
+            pace=action.pace,
         )
 
 

@@ -31,7 +31,7 @@ from segue.segments.conditions.nodes import Condition, SegmentLeaf, Subscription
 from segue.segments.conditions.schema import WorkflowConditionField
 from segue.workflows.airflow_settings import MOVED, ActionSettings, WorkflowSettings
 from segue.workflows.examples import WorkflowExample, example_problems
-from segue.workflows.times_of_day import QuietHours, WaitField
+from segue.workflows.times_of_day import PaceField, QuietHours, WaitField
 
 WrittenKind = Literal["added", "removed", "opted_in", "opted_out"]
 
@@ -61,7 +61,7 @@ def _ids(value: object) -> object:
 
 
 # beside the channel
-ACTION_KEYS = {"id", "after", "only", "wait", "if", "digest", "languages", "airflow"}
+ACTION_KEYS = {"id", "after", "only", "wait", "if", "pace", "digest", "languages", "airflow"}
 
 
 class Action(Definition):
@@ -76,6 +76,7 @@ class Action(Definition):
     only: Annotated[Items[Name], BeforeValidator(_ids)] = ()  # arms of the workflow's split
     wait: WaitField | None = None
     condition: Annotated[WorkflowConditionField | None, Field(alias="if")] = None
+    pace: PaceField | None = None
     digest: bool = False  # one message per run, about all contacts
     languages: Languages | None = None  # of texts that are given by language
     airflow: Annotated[ActionSettings, Field(exclude=True)] = ActionSettings()
@@ -91,8 +92,8 @@ class Action(Definition):
         others = [key for key in data if key not in own]
         if len(others) != 1:
             message = (
-                "an action has exactly one channel beside id, after, only, wait, if, digest, "
-                f"languages and airflow; found {', '.join(others) or 'none'}"
+                "an action has exactly one channel beside id, after, only, wait, if, pace, "
+                f"digest, languages and airflow; found {', '.join(others) or 'none'}"
             ) + "".join(f"; {key}: {MOVED[key]}" for key in others if key in MOVED)
             raise ProblemsFound([((), message)])
         fields = data[others[0]]

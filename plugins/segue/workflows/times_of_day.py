@@ -1,8 +1,9 @@
-"""When actions may be taken: hours of the day, days of the week, and whose clock says so."""
+"""When actions may be taken: hours of the day, days of the week, how many in an hour."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from datetime import time
 from typing import Annotated, Any, Literal, Self, get_args
 
@@ -11,6 +12,7 @@ from pydantic import (
     BeforeValidator,
     Field,
     PlainSerializer,
+    PlainValidator,
     WithJsonSchema,
     model_validator,
 )
@@ -19,6 +21,8 @@ from segue.directory.definition import zone_name
 from segue.documents import Definition, Items
 from segue.durations import Duration, DurationField
 
+_UNITS = {"second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86400.0}
+_PACE = re.compile(rf"([1-9][0-9]{{0,6}}) per ({'|'.join(_UNITS)})")
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 WEEKDAYS: tuple[Weekday, ...] = get_args(Weekday)  # Monday is the first, as `date.weekday` has it
 _WALL_CLOCK = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])")
@@ -37,6 +41,41 @@ WallClock = Annotated[
     PlainSerializer(lambda value: f"{value:%H:%M}"),
     WithJsonSchema(
         {"type": "string", "pattern": f"^{_WALL_CLOCK.pattern}$", "examples": ["21:00"]}
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """At most so many calls of an action in a time, spread evenly."""
+
+    count: int
+    unit: str
+
+    @property
+    def seconds(self) -> float:
+        """How long the unit of time is."""
+        return _UNITS[self.unit]
+
+    def __str__(self) -> str:
+        return f"{self.count} per {self.unit}"
+
+
+def _pace(value: object) -> Pace:
+    match = _PACE.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        units = ", ".join(_UNITS)
+        allowed = f"a number per time ({units}), such as 5000 per hour"
+        raise ValueError(f"found {value!r}; allowed: {allowed}")
+    return Pace(int(match[1]), match[2])
+
+
+PaceField = Annotated[
+    Pace,
+    PlainValidator(_pace),
+    PlainSerializer(str),
+    WithJsonSchema(
+        {"type": "string", "pattern": f"^{_PACE.pattern}$", "examples": ["5000 per hour"]}
     ),
 ]
 ZoneName = Annotated[str, AfterValidator(zone_name)]

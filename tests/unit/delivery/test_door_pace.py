@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -17,6 +18,7 @@ from segue.ledger import Deliveries
 from segue.ledger.schema import rates
 from segue.ledger.states import State
 from segue.testing import AskableChannel, RecordingChannel
+from segue.workflows.times_of_day import Pace
 from tests.unit.builders import NOW, with_deliveries
 from tests.unit.delivery.test_door import (
     Clock,
@@ -38,6 +40,22 @@ def test_every_rate_is_kept_to_in_one_pass_however_slow(ledger, count, unit):
     assert (result.standing, result.retry_after) == ({State.DELIVERED: 3}, None)
     took = (made.clock() - NOW).total_seconds()
     assert took == pytest.approx(2 * unit / count, rel=0.05, abs=10)
+
+
+def test_an_actions_own_pace_is_kept_to_beside_the_connections(ledger):
+    """By all who make its calls, and by nobody else."""
+    candidates = released(ledger, *people(6))
+    through = channel().limited(Limit("quick", 100, 1))
+    took = []
+    for owner, some in (("task", candidates[:3]), ("release", candidates[3:])):
+        made = door(ledger, through, owner)
+        made.clock.now = NOW + timedelta(seconds=sum(took))
+        made.terms = replace(made.terms, pace=Pace(60, "hour"))
+        made._claim.terms = made.terms
+        begin = made.clock()
+        assert made.deliver(some).standing == {State.DELIVERED: 3}
+        took.append((made.clock() - begin).total_seconds())
+    assert sum(took) == pytest.approx(5 * 60, abs=10)
 
 
 def test_a_slow_rate_does_not_hide_that_the_vendor_asks_for_a_longer_pause(ledger):

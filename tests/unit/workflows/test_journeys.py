@@ -38,6 +38,7 @@ def problems(home: Path, more: str, *actions: str) -> list[str]:
         ("", ['a, wait: {at: "09:00", on: [mon, sun], timezone: Europe/London}']),
         ("", ["a", "b, after: a, wait: {for: 2h, on: [tue], timezone_field: zone}"]),
         ("leave_when: {segment: gold, is: not_member}", ["a, wait: 1mo"]),
+        ("", ["a, pace: 5000 per hour", "b, pace: 1 per day"]),
         ("split: {x: 50%, y: 50%}", ["a, only: x", "b, only: [x, y]", "c"]),
         ("split: {x: 33.3%, y: 33.3%, z: 33.4%}", ["a, only: [x, y]", "b, after: a, only: y"]),
     ],
@@ -55,6 +56,12 @@ def test_a_journey_is_valid(tmp_path, more, actions):
         ("", ["a, wait: {on: [monday]}"], "actions[0].wait.on[0]"),
         ("", ["a, wait: {on: [mon], timezone_field: zoen}"], "did you mean 'zone'?"),
         ("", ["a, digest: true, wait: 3d"], "actions[0].wait: a digest goes out when its run"),
+        (
+            "",
+            ["a, pace: 5000/hour"],
+            "actions[0].pace: found '5000/hour'; allowed: a number per time",
+        ),
+        ("", ["a, pace: 0 per hour"], "such as 5000 per hour"),
         ("leave_when: {field: teir, is_set: true}", ["a"], "leave_when.field"),
         ("leave_when: {segment: silver, is: member}", ["a"], "leave_when.segment"),
         (

@@ -141,7 +141,7 @@ def test_a_parameter_takes_variables_and_hides_one_of_its_name(home):
             "  - {id: a, use: tell, with: {words: x}, email: {}}\n",
             (
                 "workflows/greet.yaml:6:5: actions[0]: an action has exactly one channel "
-                "beside id, after, only, wait, if, digest, languages and airflow; "
+                "beside id, after, only, wait, if, pace, digest, languages and airflow; "
                 "found email, slack_message"
             ),
         ),
