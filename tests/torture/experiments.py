@@ -56,6 +56,7 @@ RESTARTS = "the ledger's PostgreSQL restarts"
 RACE = "four workers race over the same contacts"
 RACE_AND_KILLS = "four workers race, and some are killed"
 DIGESTS = "digests, at any of these steps"
+WAITS = "what has waited, at any of these steps"
 DIGEST_RACE = "four workers race for digests, and some are killed"
 
 
@@ -113,10 +114,14 @@ def carry_out(experiment: Experiment, bench: Bench) -> Figures:
     with (
         _database(experiment, bench) as (url, server),
         trial(
-            vendor, url, experiment.contacts, digest=experiment.name in (DIGESTS, DIGEST_RACE)
+            vendor,
+            url,
+            experiment.contacts,
+            digest=experiment.name in (DIGESTS, DIGEST_RACE),
+            waits=experiment.name == WAITS,
         ) as made,
     ):
-        if experiment.name in (*STEPS, DIGESTS):
+        if experiment.name in (*STEPS, DIGESTS, WAITS):
             return _kill(made, bench, experiment, rng)
         if experiment.name == RESTARTS:
             assert server is not None
@@ -147,7 +152,7 @@ def _kill(made: Trial, bench: Bench, experiment: Experiment, rng: random.Random)
         before, had = len(left), made.received()
         deaths_left = experiment.interruptions - kills
         step = experiment.name if deaths_left else None
-        if step == DIGESTS:
+        if step in (DIGESTS, WAITS):
             step, nth = rng.choice(STEPS), rng.randint(1, min(2, len(left)))
         else:
             nth = _draw_nth(step, len(left), deaths_left, rng) if step else 0

@@ -15,6 +15,7 @@ from tests.torture.experiments import (
     RACE_AND_KILLS,
     RESTARTS,
     STEPS,
+    WAITS,
     Bench,
     Experiment,
     carry_out,
@@ -37,6 +38,7 @@ def plan(*, full: bool) -> list[Experiment]:
         RACE: (many, 0),
         RACE_AND_KILLS: (few, 48 if full else 8),
         DIGESTS: (few, 50 if full else 10),
+        WAITS: (few, 50 if full else 10),
         DIGEST_RACE: (few, 48 if full else 8),
         RESTARTS: (few, 8 if full else 2),
     }

@@ -22,6 +22,7 @@ from tests.torture.experiments import (
     STEPS,
     STORM_5XX,
     STORM_429,
+    WAITS,
     WRONG_HOST,
     Bench,
     Experiment,
@@ -96,6 +97,20 @@ def test_a_server_that_is_unwell_gets_each_message_once(bench: Bench, vendor: st
 @pytest.mark.parametrize(("race", "kills"), [(RACE, 0), (RACE_AND_KILLS, 4)])
 def test_workers_that_race_send_each_message_once(bench: Bench, race: str, kills: int):
     assert problems(bench, race, "zendesk_ticket", "sqlite", 200 if kills else 2000, kills) == []
+
+
+def test_workers_killed_at_what_has_waited_send_each_once(bench: Bench):
+    assert problems(bench, WAITS, "slack_message", "sqlite", 120, 6) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("vendor", BY_NAME)
+def test_what_has_waited_is_sent_once_whatever_happens(
+    bench: Bench, postgresql: Cluster, vendor: str
+):
+    bench.shared = postgresql
+    for database in ("sqlite", "postgresql"):
+        assert problems(bench, WAITS, vendor, database, 200, 10) == []
 
 
 def test_workers_killed_at_digests_tell_of_each_contact_once(bench: Bench):

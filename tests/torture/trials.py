@@ -19,10 +19,11 @@ from threading import Event, Timer
 from types import TracebackType
 from typing import Any, Self
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from segue.ledger import Ledger
 from segue.ledger.engine import open_engine, upgrade
+from segue.ledger.reasons import Reason
 from segue.ledger.schema import deliveries
 from segue.ledger.states import State
 from tests.torture.deadly import DeadlySandbox
@@ -170,10 +171,18 @@ class Trial:
     """Contacts whose deliveries are released, and the server that is to receive them."""
 
     def __init__(
-        self, vendor: Vendor, sandbox: DeadlySandbox, url: str, contacts: int, *, digest: bool
+        self,
+        vendor: Vendor,
+        sandbox: DeadlySandbox,
+        url: str,
+        contacts: int,
+        *,
+        digest: bool,
+        waits: bool,
     ) -> None:
         self.vendor, self.sandbox, self.url = vendor, sandbox, url
         self.digest = digest  # one message per slice
+        self.waits = waits  # they have waited until now, and segue_release takes them up
         self.contacts = [f"c{number:05}" for number in range(contacts)]
         self.connection = vendor.connection(sandbox)
         self._tries = count(1)
@@ -187,6 +196,10 @@ class Trial:
             actions=(ACTION,),
         )
         self._ledger.runs.release(ids, NOW)
+        if waits:
+            over = {"state": State.WAITING, "reason": Reason.WAIT, "held_until": NOW}
+            with engine.begin() as connection:
+                connection.execute(update(deliveries).values(**over))
 
     def delivery_keys(self) -> list[str]:
         """Return the keys of all deliveries, in the contacts' order."""
@@ -219,6 +232,7 @@ class Trial:
             "channel": self.vendor.case.channel,
             "fields": self.vendor.digest_fields if self.digest else dict(self.vendor.case.short),
             "digest": self.digest,
+            "waits": self.waits,
             "environment": {self.vendor.case.connection_variable: self.connection},
             "owner": f"try {next(self._tries)}/",
             "slices": slices,
@@ -260,10 +274,12 @@ class Trial:
 
 
 @contextmanager
-def trial(vendor: Vendor, url: str, contacts: int, *, digest: bool = False) -> Iterator[Trial]:
+def trial(
+    vendor: Vendor, url: str, contacts: int, *, digest: bool = False, waits: bool = False
+) -> Iterator[Trial]:
     """Set up a trial on an empty database."""
     with DeadlySandbox(vendor) as sandbox:
-        made = Trial(vendor, sandbox, url, contacts, digest=digest)
+        made = Trial(vendor, sandbox, url, contacts, digest=digest, waits=waits)
         try:
             yield made
         finally:

@@ -25,7 +25,8 @@ from segue.delivery.door import Door
 from segue.delivery.judgement import Terms
 from segue.errors import LedgerError
 from segue.ledger import Deliveries, Ledger
-from segue.ledger.states import State
+from segue.ledger.states import DUE_LATER, State
+from segue.workflows.times_of_day import Wait
 
 BEFORE_CLAIM = "before the claim"
 AFTER_CLAIM = "after the claim"
@@ -35,6 +36,7 @@ TASK_END = "after the last commit, before the task ends"
 
 LEFT_TO_RETRY = 75  # exit code, as Airflow's "up for retry"
 LONGEST_NAP = 0.02  # seconds; sleeping out a vendor's Retry-After proves nothing here
+A_DAY = Wait.model_validate("1d")  # since the change, which is longer ago
 WORKFLOW, ACTION, SNAPSHOT = "welcome", "mail", "2026-11-22"
 
 
@@ -142,15 +144,17 @@ def _work(job: dict[str, Any], say: Any) -> int:
         door = Door(
             ledger,
             channel,
-            Terms(WORKFLOW, digest=job["digest"]),
+            Terms(WORKFLOW, digest=job["digest"], wait=A_DAY, waits=job["waits"]),
             owner=f"{job['owner']}{number}",
+            clear_number=None if job["waits"] else 0,
             clock=Clock(sleep=lambda seconds: time.sleep(min(seconds, LONGEST_NAP))),
         )
         result = door.deliver([_candidate(ledger, contact_id) for contact_id in contacts])
         fate.comes(TASK_END)
-        is_complete = is_complete and result.is_complete
+        is_done = result.is_complete and not any(result.standing[each] for each in DUE_LATER)
+        is_complete = is_complete and is_done
         left = {str(state): count for state, count in result.standing.items()}
-        say(slice=number, done=result.is_complete, connection=result.connection, standing=left)
+        say(slice=number, done=is_done, connection=result.connection, standing=left)
     return 0 if is_complete else LEFT_TO_RETRY
 
 
