@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 
 import pytest
 
 from segue.ledger import Ledger
 from segue.ledger.states import State
 from tests.ui.filled import record, settle
+from tests.ui.test_api import bearer
 
 FORMS = {
     "retry": {},
@@ -170,3 +172,18 @@ def test_requests_about_what_one_may_not_read_are_not_listed(
     some = client("vera").get("/segue/requests").text
     assert "someone" not in some
     assert "welcome" not in some
+
+
+def test_what_waits_says_until_when_and_how_many_do(client, filled):
+    """Nothing is wrong with it: it is no dead letter, and is not shown as what is held."""
+    until = datetime(2031, 5, 6, 7, 8, tzinfo=UTC)
+    key = settle(filled, "ann", State.WAITING, reason="wait", held_until=until)
+    page = client("una").get("/segue/workflow?workflow=welcome").text
+    assert re.search(r'state=waiting"><strong>1</strong>waiting for their time', page)
+    listing = client("una").get("/segue/deliveries?workflow=welcome&state=waiting").text
+    assert "the action waits, as its workflow says" in listing
+    assert "2031-05-06" in listing
+    delivery = client("una").get(f"/segue/delivery?workflow=welcome&key={key}").text
+    assert "<dt>Waiting until</dt>" in delivery
+    answer = client(None).get("/segue/api/v1/workflows", headers=bearer("una")).json()
+    assert [item["waiting"] for item in answer["items"]] == [1]
