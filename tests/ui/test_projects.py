@@ -79,6 +79,14 @@ def test_the_workflows_of_all_projects_are_listed_each_with_its_own_segment(bund
     assert "of growth" not in page
 
 
+def test_directories_of_one_name_have_a_page_each(bundle, client, ledger):
+    page = client("una").get("/segue/segment", params={"segment": "growth/welcome"}).text
+    assert 'href="/segue/directory?directory=growth%2Fwelcome"' in page
+    page = client("una").get("/segue/directory", params={"directory": "growth/welcome"}).text
+    assert "segment=growth%2Fwelcome" in page
+    assert "segment=welcome" not in page
+
+
 def test_segments_of_one_name_have_their_own_members(bundle, client, ledger):
     """What one project's runs counted is in no other's chart."""
     ledger.runs.claim("growing", "growth")

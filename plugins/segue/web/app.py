@@ -9,7 +9,7 @@ from fastapi.responses import FileResponse
 from fastapi.routing import APIRoute
 from starlette.routing import Match
 
-from segue.web import actions, api, contacts, deliveries, runs, segments, workflows
+from segue.web import actions, api, contacts, deliveries, directories, runs, segments, workflows
 from segue.web.errors import add_error_answers
 from segue.web.headers import METHODS, Headers
 from segue.web.login import behind_login, signed_in
@@ -21,6 +21,7 @@ ROUTERS = (
     runs.router,
     deliveries.router,
     segments.router,
+    directories.router,
     contacts.router,
     actions.router,
     api.router,
