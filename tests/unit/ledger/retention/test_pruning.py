@@ -199,10 +199,13 @@ def test_done_requests_go_and_open_ones_stay(filled):
     assert [request.done_at for request in filled.people.list_requests()] == [None]
 
 
-def test_a_span_that_came_back_to_life_in_the_meantime_stays(filled, monkeypatch):
-    """A retry reaches it between the listing and the deletion."""
+@pytest.mark.parametrize("state", [State.HELD, State.WAITING])
+def test_a_span_that_came_back_to_life_in_the_meantime_stays(filled, monkeypatch, state):
+    """A retry reaches it between the listing and the deletion; it is needed then."""
     old, _ = filled.retention._old_spans(CUT, None)
-    finish(filled, State.HELD, days=[20])
+    assert "2026-11-20" not in filled.retention.needed_snapshots()
+    finish(filled, state, days=[20])
+    assert "deliveries to make" in filled.retention.needed_snapshots()["2026-11-20"]
     assert filled.retention._prune_span(old[0]) is None
     assert snapshots_left(filled)[0] == "2026-11-20"
 
